@@ -22,7 +22,7 @@ const fixed = (x) => x.toFixed(1).replace("-", "−");
 const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /** In the sentence: a number or name in the colour of what it is, and a piece of a text on a ground of that colour. */
-const em = (text, kind = "attention") => h("b", { class: `of-${kind}` }, text);
+const em = (text, kind = "attention") => h("b", { class: `em of-${kind}` }, text);
 const mark = (text, kind) => h("span", { class: `tk of-${kind}` }, text);
 
 /** A new element: h("button", { class: "push", onclick: f }, "text", child); null and lists are welcome among the children. */
@@ -57,6 +57,15 @@ let created = 0;
 function uniqueId(stem) {
   created += 1;
   return `cx-${stem}-${Date.now().toString(36)}-${created}`;
+}
+
+let ruler = null;
+
+/** How many pixels a text takes in the page's letters. */
+function widthOf(text, size = 14, weight = 400) {
+  ruler ??= h("canvas").getContext("2d");
+  ruler.font = `${weight} ${size}px "Segoe UI", "Helvetica Neue", Arial, sans-serif`;
+  return ruler.measureText(text).width;
 }
 
 /**
@@ -130,7 +139,7 @@ function frame({ model, el, title, textLabel, answers = {} }) {
     const { answered, error } = model.get("state");
     const told = silent ? reason : answered === forgiven ? "" : (error ?? "");
     setText(message, told);
-    setAttribute(message, "data-limit", told === NEEDS_PYTHON && "");
+    setAttribute(message, "data-limit", told.endsWith(NEEDS_PYTHON) && "");
   };
   const forgive = () => {
     if (silent || root.querySelector(WRONG)) return;
@@ -500,7 +509,9 @@ class Instrument {
 
   /** What the sentence says now: texts, `em` and `mark`. */
   say(...parts) {
-    this.said.replaceChildren(...parts.flat(Infinity));
+    // A number is not parted from its sign.
+    const kept = (part) => (typeof part === "string" ? part.replace(/(\d) %/g, "$1\u00a0%") : part);
+    this.said.replaceChildren(...parts.flat(Infinity).map(kept));
   }
 
   /** What is folded behind "How to read this": sentences, then the keys, each [key, ..., what it does]. */

@@ -721,6 +721,40 @@ def test_a_picture_is_made(alone: Page) -> None:
     assert alone.evaluate("window.copied") > 20_000
 
 
+@pytest.mark.parametrize("width", [390, 760])
+def test_a_text_that_needs_two_lines_is_written_smaller(page: Page, file: str, width: int) -> None:
+    """Also where it came while the page was wider; what comes next stands in these lines, too."""
+    open_file(page, file, "#view=look")
+    page.set_viewport_size({"width": 1000, "height": 700})
+    scope = page.locator(".cx")
+    scope.get_by_label("Text", exact=True).select_option(
+        "Repeat after me: Brelindor Vastquimmel sings. Brelindor"
+    )
+    text = scope.locator(".text")
+    expect(text).to_contain_text("astquimmel")
+    expect(text).not_to_have_class(re.compile("small"))
+    page.set_viewport_size({"width": width, "height": 700})
+    lines = "new Set([...document.querySelectorAll('.mx .text > *')].map(each => each.offsetTop)).size"
+    page.wait_for_function(f"({lines} > 1) === Boolean(document.querySelector('.mx .text.small'))")
+    if width < 500:
+        expect(text).to_have_class(re.compile("small"))
+        expect(scope.locator(".map")).to_be_visible()
+
+
+def test_the_steps_of_attention_are_walked_with_arrows(page: Page, file: str) -> None:
+    open_file(page, file, "#view=way&part=attention")
+    step = page.get_by_role("button", name="mix, step 6 of 7")
+    step.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("button", name="join, step 7 of 7")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("button", name="join, step 7 of 7")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_role("button", name="softmax, step 5 of 7")).to_be_focused()
+    expect(page.get_by_role("button", name="softmax, step 5 of 7")).to_have_attribute("aria-pressed", "true")
+
+
 @pytest.mark.parametrize(
     "view",
     [

@@ -264,7 +264,9 @@ def test_the_roof_is_seen_first(alone_page) -> None:
     (close,) = pixels(explorer.locator(".patch canvas"), [(32.5 / 64, 32.5 / 64)])
     np.testing.assert_allclose(close, roof[:, 32, 32], atol=1)
     assert explorer.bounding_box()["height"] <= 620
-    expect(explorer.locator(".source")).to_contain_text("China: 427 × 640 pixels, red, green and blue")
+    expect(explorer.locator(".source")).to_contain_text(
+        "China: 640 pixels wide, 427 high, red, green and blue"
+    )
     expect(explorer.locator(".caption")).to_have_text("Left out: 43 rows of pixels at the bottom.")
 
 
@@ -546,7 +548,9 @@ def test_a_picture_of_ones_own(alone_page) -> None:
     )
     point(explorer, 0.5, 0.5, click=True)
     assert cells(explorer) == [[255] * 12, [0] * 12, [51] * 12]
-    expect(explorer.locator(".source")).to_contain_text("the middle of wall.png, 448 × 896: 224 × 224 pixels")
+    expect(explorer.locator(".source")).to_contain_text(
+        "the middle of wall.png, 896 pixels wide, 448 high: 224 × 224 pixels"
+    )
     caption = explorer.locator(".caption")
     expect(caption).to_have_text(
         "Cropped to its middle, 448 × 448 pixels of a picture 896 wide and 448 high."
@@ -567,7 +571,7 @@ def test_a_picture_of_ones_own(alone_page) -> None:
         expect(alert).to_be_empty()
         # What one could see through is on white.
         dropped(explorer, kind, f"{kind}.png", png(Image.new("RGBA", (30, 40), (0, 0, 255, 0))))
-        before = f"{kind}.png, 40 × 30"
+        before = f"{kind}.png, 30 pixels wide, 40 high"
         expect(explorer.locator(".source")).to_contain_text(before)
         assert cells(explorer) == [[255] * 12] * 3
     expect(alert).to_be_empty()

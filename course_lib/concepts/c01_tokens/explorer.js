@@ -302,8 +302,8 @@ class Tokens extends Instrument {
     const answer = c.isAsked && !isPrice && !isOneWord && c.tokens[c.side] ? costSaid(c) : null;
     this.asked.replaceChildren(...(answer ?? [isPrice ? "Why so many? Choose a letter of the text." : which]));
     const token = c.told && c.cuts[c.told.side].tokens[c.told.token];
-    const point = isPrice ? "" : h("span", { class: "long" }, "Point at a token for its number");
-    this.number.replaceChildren(...(token ? told(c.cuts[c.told.side], token) : [point]));
+    const point = isPrice || answer ? "" : h("span", { class: "long" }, "Point at a token for its number");
+    this.number.replaceChildren(...(token ? told(c.cuts[c.told.side], token, answer ? 23 : 60) : [point]));
     this.word.hidden = isPrice;
     this.priced.hidden = !isPrice;
     const [lead, word, ...said] = isPrice ? priceSaid(c) : c.steps[c.side] < (c.grown[c.side]?.high ?? 0) ? stepSaid(c) : cutSaid(c);
@@ -417,6 +417,7 @@ class Tokens extends Instrument {
     const word = [title, text, c.tokens[n]?.word, width, height].join();
     const told = () => {
       const isLong = width > 520;
+      if (isRightToLeft(c.cuts[n].words[c.tokens[n]?.word]?.[0] ?? "")) return "as it is stored: first letter left";
       if (isRoomy && found?.matches?.some(({ tried }) => tried)) return "takes the longest piece; grey: tried";
       if (!isBytes || !(found?.high > 1)) return isBytes ? "merges neighbours" : "takes the longest piece";
       return `${isLong ? "merges neighbours " : ""}↑ ${isRoomy ? "merge by merge " : ""}from below`;

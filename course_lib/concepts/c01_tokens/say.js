@@ -5,9 +5,9 @@ const isolated = (text) => (isRightToLeft(text) ? `\u2068${text}\u2069` : text);
 const written = (text, most = 20) => short(readable(encoded(text)), most);
 
 /** A token: its number, and what it consists of. */
-function told(cut, { id, word }) {
+function told(cut, { id, word }, most = 60) {
   const bytes = cut.tokenizer.bytes(id);
-  const consists = cut.isBytes ? `, ${many(bytes.length, "byte")}: ${short(hex(bytes), 60)}` : "";
+  const consists = cut.isBytes ? `, ${many(bytes.length, "byte")}: ${short(hex(bytes), most)}` : "";
   const of = cut.isLost(word) ? `, in the place of ${written(cut.words[word][0])}` : consists;
   return [mark(short(cut.name(id), 40), "token"), ` number ${count(id)}${of}`];
 }
@@ -30,7 +30,7 @@ function costSaid({ cuts, side, tokens, isWide }) {
   if (!isWord(text)) return null;
   if (most < 2) return [`No word here costs ${cut.title} more than 1 token.`];
   const [word, n] = [written(text), many(ids.length, "token")];
-  if (ids.length < most) return [`${word} costs ${cut.title} ${n}: another word costs more.`];
+  if (ids.length < most) return [`${word} costs ${cut.title} ${n}: another costs more.`];
   const others = words.filter((each) => each !== word);
   const tie = others.length ? `, as ${others.length > 1 ? `${others.length} others do` : `${others[0]} does`}` : "";
   return [em("✓ ", "token"), `${word} costs ${cut.title} most: ${n}${isWide ? tie : ""}.`];

@@ -14,8 +14,8 @@ const MOST_ON_A_PHONE = 178; // CSS pixels of the picture's height
 const MOST_ON_A_SMALL_ONE = 136;
 const FLY_MS = 250;
 const MOST_FLYING = 2000;
-const COST_SIDES = [54, 86]; // CSS pixels of the largest square whose area is looks, on narrow and on wide pages
-const COST_SLOTS = [38, 50]; // at least for each of them
+const COST_SIDES = [54, 70, 86]; // CSS pixels of the largest square whose area is looks, on narrow and on wide pages
+const COST_SLOTS = [38, 44, 50]; // at least for each of them
 const ALIKE = [0.05, 0.15]; // of the scale: so far apart the numbers of two tokens may lie that look alike, or roughly so
 const MOST_MIXED = 5000; // tokens
 const STEPS = { "+": 1, "=": 1, "-": -1 };
@@ -72,9 +72,9 @@ class Patches extends Instrument {
     this.open(); // the next choice may come before the page is drawn
   }
 
-  /** Another picture, in order, and not in rows, which may be hundreds there. */
+  /** Another picture, in order, and not in rows, which may be hundreds there; a drawing in its usual size, not as one patch. */
   show(source) {
-    this.set({ opened: null, source, shuffled: false, cut: this.get("cut") === ROWS ? "" : this.get("cut") });
+    this.set({ opened: null, source, shuffled: false, cut: source === DRAW || this.get("cut") === ROWS ? "" : this.get("cut") });
   }
 
   isDrawing() {
@@ -630,10 +630,10 @@ class Patches extends Instrument {
     const cuts = [...others, [cut.size, cut.n]].sort((a, b) => a[1] - b[1]);
     const at = clamp(cuts.findIndex(([size]) => size === cut.size) - 1, 0, Math.max(cuts.length - 3, 0));
     const shown = cuts.slice(at, at + 3);
-    const isBroad = Number(this.stage.clientWidth > 940);
-    const most = COST_SIDES[isBroad];
+    const breadth = [632, 940].filter((width) => this.stage.clientWidth > width).length;
+    const most = COST_SIDES[breadth];
     const sides = shown.map(([, n]) => Math.max((most * n) / shown.at(-1)[1], 2));
-    const slots = sides.map((side) => Math.max(side, COST_SLOTS[isBroad]));
+    const slots = sides.map((side) => Math.max(side, COST_SLOTS[breadth]));
     const pen = sized(this.area, sum(slots) + 8 * (slots.length - 1), most + 18);
     pen.font = "12px sans-serif";
     pen.textAlign = "center";
@@ -679,11 +679,12 @@ class Patches extends Instrument {
     let cropped = lost.length ? `Left out: ${leaves((where) => ` of pixels ${where}`)}.` : "";
     if (middle) cropped = lost.length ? `Cropped to its middle. Left out: ${leaves(() => " of pixels")}.` : `${middle}.`;
     setText(this.caption, this.isDrawing() ? "Draw here, with the mouse or with keys." : cropped);
-    const file = name ? `, the middle of ${name}, ${count(height)} × ${count(width)}` : "";
+    const extent = (w, t) => (w === t ? `${count(w)} × ${count(t)} pixels` : `${count(w)} pixels wide, ${count(t)} high`);
+    const file = name ? `, the middle of ${name}, ${extent(width, height)}` : "";
     const ends = cut.full === INK ? `0, paper, to ${INK}, ink` : `0, dark, to ${cut.full}, bright`;
-    const pixels = `${count(cut.height)} × ${count(cut.width)} pixels${cut.channels === 3 ? ", red, green and blue" : ""}`;
+    const pixels = `${extent(cut.width, cut.height)}${cut.channels === 3 ? ", red, green and blue" : ""}`;
     const told = `${source === DRAW ? "your drawing" : source}${file}: ${pixels}; numbers from ${ends}.`;
-    const brief = `${count(cut.height)} × ${count(cut.width)} pixels, 0 to ${cut.full}.`;
+    const brief = `${extent(cut.width, cut.height)}, 0 to ${cut.full}.`;
     this.source.replaceChildren(long(told), h("span", { class: "short" }, brief));
     const product = (...parts) => parts.filter((part) => part > 1 || parts.length === 1).map(count).join(" × ") || "1";
     const equal = (parts, result) => (parts === count(result) ? parts : `${parts} = ${count(result)}`);

@@ -20,15 +20,6 @@ function written(x, digits = 3) {
   return text.replaceAll("-", "−");
 }
 
-let ruler = null;
-
-/** How many pixels a text takes in the page's letters. */
-function widthOf(text, size = 14) {
-  ruler ??= h("canvas").getContext("2d");
-  ruler.font = `${size}px "Segoe UI", "Helvetica Neue", Arial, sans-serif`;
-  return ruler.measureText(text).width;
-}
-
 /** How high names along the top stand, slanted where one is wider than its column, and how far they stand out at the end. */
 function heading(list, w) {
   const wide = list.map((name) => widthOf(brief(name)));

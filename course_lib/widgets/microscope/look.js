@@ -103,7 +103,7 @@ const lookView = {
     const isSheet = c.mode === "sheet";
     const columns = isSheet && D.L > 15 ? 2 : 1;
     const per = Math.ceil(D.L / columns);
-    const room = wide ? (isSheet ? Math.min(560, W * 0.58) : W > 930 ? 270 : W > 800 ? 234 : 180) : isSheet ? W - 20 : 108;
+    const room = wide ? (isSheet ? Math.min(560, W * 0.58) : W > 930 ? 270 : W > 800 && c.n < 13 ? 234 : 180) : isSheet ? W - 20 : 108;
     const y = wide ? 62 : 40;
     const height = clamp(Math.floor(((wide ? 364 : isSheet ? 250 : 364) - 0) / per), 6, 34);
     let width = clamp(Math.floor((room / columns - (columns > 1 ? 24 : 0)) / D.H), 6, 34);
@@ -244,18 +244,27 @@ const lookView = {
     const under = isSheet && !wide;
     const edge = under ? 0 : g.right + (wide ? 40 : 8);
     const left = edge + (wide ? 14 : 0) + names;
-    const isBelow = W < 800; // the questions stand beside the dots, or below them
-    const room = wide ? Math.min(336, W - left - (isSheet || isBelow ? 14 : 196)) : W - left - 6;
     const top = under ? g.bottom + 52 : g.y + (wide ? 46 : 40);
+    const high = (wide ? 424 : 446) - top;
+    const fitting = (across, down) => Math.min(wide ? 56 : 40, Math.floor((10 * Math.min(across, wide ? 336 : across)) / n) / 10, down / n);
     v.aside.hidden = isSheet;
     const beside = { left: `${W - 184}px`, width: "176px", right: "auto" };
     const below = { left: `${wide ? edge + 14 : left - names + 10}px`, width: "auto", right: wide ? "10px" : "4px" };
-    Object.assign(v.aside.style, isBelow ? below : beside);
-    setAttribute(v.aside, "data-pairs", wide && isBelow && "");
-    const asked = isBelow && !isSheet ? v.aside.offsetHeight + 16 : 0;
-    const side = Math.min(wide ? 56 : 40, Math.floor((10 * room) / n) / 10, ((wide ? 424 : 446) - top - asked) / n);
+    const stand = (isBelow) => {
+      Object.assign(v.aside.style, isBelow ? below : beside);
+      setAttribute(v.aside, "data-pairs", wide && isBelow && "");
+    };
+    // The questions stand beside the dots, or, in a narrow page, below them, unless many tokens need the height.
+    const whole = fitting(W - left - (wide ? 14 : 6), high);
+    const narrowed = fitting(W - left - 196, high);
+    stand(W < 800);
+    const lowered = fitting(W - left - (wide ? 14 : 6), high - v.aside.offsetHeight - 16);
+    const isBelow = W < 800 && (!wide || lowered > narrowed);
+    stand(isBelow);
+    const side = isSheet ? whole : isBelow ? lowered : narrowed;
     v.aside.style.top = `${isBelow ? top + side * n + 14 : g.y + 2}px`;
     Object.assign(v.grid.style, { left: `${left}px`, top: `${top}px`, width: `${side * n}px`, height: `${side * n}px` });
+    const every = Math.ceil(11.6 / side); // where there is no room for all names, every second stands
     v.circles.forEach((line, q) => {
       const w = q < n ? N.shares(c.layer, c.head, q) : [];
       line.forEach((circle, k) => {
@@ -264,11 +273,10 @@ const lookView = {
         circle.style.r = `${k < n && w[k] >= 0.004 ? Math.sqrt(w[k]) * side * 0.49 : 0}px`;
         circle.style.opacity = q === c.token ? 1 : 0.38;
       });
-      const isRoomy = side >= 11.6;
       const style = (isOn, kind) => (isOn ? `fill: var(--${kind}-ink); font-weight: 700` : "");
-      setText(v.rowNames[q], q < n && (isRoomy || q === c.token) ? bare(D.tokens[q]) : "");
+      setText(v.rowNames[q], q < n && (q - c.token) % every === 0 ? bare(D.tokens[q]) : "");
       filled(v.rowNames[q], { x: -7, y: (q + 0.5) * side, style: style(q === c.token, "query") });
-      setText(v.columnNames[q], q < n && (isRoomy || q === c.key) ? bare(D.tokens[q]) : "");
+      setText(v.columnNames[q], q < n && (q - c.key) % every === 0 ? bare(D.tokens[q]) : "");
       filled(v.columnNames[q], { transform: `translate(${(q + 0.5) * side}, -6) rotate(-52)`, style: style(q === c.key, "key") });
     });
     filled(v.band, { x: 0, y: c.token * side, width: side * n, height: side });

@@ -549,8 +549,9 @@ class Microscope extends Instrument {
   // ---------------------------------------------------------------------------------------------- what is drawn
   drawText(c) {
     const { D } = c;
-    const kept = `${D.ids} ${c.n}`;
-    if (this.textDrawn !== kept) this.makeText(c, kept);
+    const kept = `${D.ids} ${c.n} ${this.stage.clientWidth}`;
+    const isNew = this.textDrawn !== kept;
+    if (isNew) this.makeText(c, kept);
     const shares = c.view === "look" || c.view === "way" ? c.N.shares(c.layer, c.head, c.token) : null;
     this.tokens.forEach((token, i) => {
       const [, , small, line] = token.children;
@@ -566,7 +567,13 @@ class Microscope extends Instrument {
       if (D.writes) line.style.setProperty("--own", `${100 * D.a.own[i]}%`);
     });
     this.ghost.hidden = !D.writes;
-    if (!D.writes) return;
+    if (D.writes) this.drawGhost(c);
+    if (isNew) this.fit();
+  }
+
+  /** The likeliest next word, at the end of the text. */
+  drawGhost(c) {
+    const { D } = c;
     const last = c.n - 1;
     const best = D.answer(last);
     const w = this.without(c, last);
@@ -602,7 +609,6 @@ class Microscope extends Instrument {
     this.ghost = h("button", { class: "ghost", onclick: () => this.isOff(this.current()) || this.take(0, c.n - 1) }, h("i"), h("small"));
     this.words.replaceChildren(...this.tokens, this.ghost);
     if (isInside) this.tokens[Math.min(this.state.token, c.n - 1)].focus();
-    this.fit();
   }
 
   /** A text that needs two lines is written smaller. */

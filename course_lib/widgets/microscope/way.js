@@ -13,7 +13,7 @@ const wayView = {
   how: [
     "Left: how much attention and MLP add in each layer, as a share of the stream." +
       " Its ends open, too: where the vectors begin, and where chances are made of the last one.",
-    "Right: one layer, enlarged. Attention and MLP open when you choose them. Below the stream stands what it would say if it were read there.",
+    "Right: one layer, enlarged. Attention and MLP open when you choose them; from a step of attention ← and → go on. Below the stream stands what it would say if it were read there.",
     "Attention and MLP read the stream through a norm and add to it: the residual connection. What stands in it stays.",
     "Strips are vectors, a stripe for each number: coloured above 0, grey below. What a head adds, read as an output, is often noise.",
   ],
@@ -359,26 +359,47 @@ const wayView = {
   // ---------------------------------------------------------------------------------------------- attention, unfolded
   /** The steps of attention, each a button. */
   steps(p) {
-    const { c, add, text, wide, px, pw, f, step } = p;
-    const [wides, narrows] = [[104, 184, 284, 358, 434, 530, 604], [0.07, 0.209, 0.321, 0.439, 0.572, 0.754, 0.861]];
-    const places = wide ? wides.map((x) => x * f) : narrows.map((share) => share * pw);
-    STEPS.forEach((label, i) => {
-      const isNarrow = f < 0.8 || !wide;
-      const words = isNarrow ? label.replace("q meets k", "q · k") : `${i + 1} ${label}`;
-      const look = `title ${i + 1 <= step ? `of-${STEP_COLOURS[i]}` : "later"} ${i + 1 === step ? "now" : ""}`;
-      const x = px + places[i];
-      const zone = [x - 6, 8, Math.min(words.length * 7 + 12, (places[i + 1] ?? Infinity) - places[i]), 24];
-      const node = this.button(p, `step ${i + 1}`, `${label}, step ${i + 1} of ${STEPS.length}`, { step: i + 1 }, zone, text(x, 20, words, look));
-      setAttribute(node, "aria-pressed", String(i + 1 === step));
-      add(node);
+    const { m, c, v, add, text, wide, px, pw, f, step } = p;
+    const [edge, hasPlay] = [wide ? 16 : 6, wide && f > 0.8];
+    const room = pw - 2 * edge - (hasPlay ? 62 : 0);
+    // The longest words that have room, at equal distances.
+    const short = STEPS.map((label) => label.replace("q meets k", "q · k"));
+    const names = [STEPS.map((label, i) => `${i + 1} ${label}`), STEPS, short];
+    const rows = names.flatMap((row) => [[`← Layer ${c.layer}`, ...row]]).concat([["←", ...short]]);
+    const widths = (row) => row.map((words, i) => widthOf(words, 13, i ? 600 : 400));
+    const row = rows.find((each) => sum(widths(each)) + 14 * STEPS.length < room) ?? rows.at(-1);
+    const gap = Math.min((room - sum(widths(row))) / STEPS.length, 26);
+    let x = px + edge;
+    const zones = widths(row).map((width) => {
+      const zone = [x - Math.min(gap / 2, 8), 8, width + Math.min(gap, 16), 24];
+      x += width + gap;
+      return zone;
     });
-    if (wide && f > 0.8) {
-      const [label, at] = [p.m.unfolding ? "Pause" : "Play", px + 690 * f];
-      add(this.button(p, "play", `${label} the steps`, () => p.m.play(), [at - 8, 8, 54, 24], text(at, 20, label, "ink b s13")));
+    const walk = (event) => {
+      const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (!by || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+      event.preventDefault();
+      event.stopPropagation();
+      m.set({ step: clamp(step + by, 1, STEPS.length) });
+      v.picture.querySelector(`[data-at="step ${m.state.step}"]`).focus();
+    };
+    const put = (i, look, name, label, change) => {
+      const zone = zones[i];
+      const node = this.button(p, name, label, change, zone, text(zone[0] + Math.min(gap / 2, 8), 20, row[i], look));
+      add(node);
+      return node;
+    };
+    STEPS.forEach((label, i) => {
+      const look = `title ${i + 1 <= step ? `of-${STEP_COLOURS[i]}` : "later"} ${i + 1 === step ? "now" : ""}`;
+      const node = put(i + 1, look, `step ${i + 1}`, `${label}, step ${i + 1} of ${STEPS.length}`, { step: i + 1 });
+      setAttribute(node, "aria-pressed", String(i + 1 === step));
+      node.addEventListener("keydown", walk);
+    });
+    if (hasPlay) {
+      const [label, at] = [m.unfolding ? "Pause" : "Play", px + pw - edge - 38];
+      add(this.button(p, "play", `${label} the steps`, () => m.play(), [at - 8, 8, 54, 24], text(at, 20, label, "ink b s13")));
     }
-    const isLong = f > 0.85;
-    const words = text(px + (wide ? 16 : 6), 20, isLong ? `← Layer ${c.layer}` : "←");
-    add(this.button(p, "back", "Close attention", { part: "" }, [px + (wide ? 8 : 0), 8, isLong ? 84 : 24, 24], words));
+    put(0, "s13", "back", "Close attention", { part: "" });
   },
   /** One row for each key: its product with the query, that divided, what the softmax makes of it, and its value. */
   unfold(p) {
