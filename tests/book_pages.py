@@ -166,6 +166,18 @@ def test_the_front_page_stands_on_a_laptop_without_scrolling(opened: Page) -> No
         assert box["y"] + box["height"] <= 768
 
 
+@pytest.mark.parametrize("opened", ["index.html"], indirect=True)
+def test_the_front_page_switches_nothing_off_before_the_guess(opened: Page) -> None:
+    scope = opened.locator("section.cx")
+    answers = [scope.locator(".switches"), scope.get_by_label("needs the head"), scope.get_by_label("Tour")]
+    seen = [answer.first.locator("visible=true") for answer in answers]
+    for answer in seen:
+        expect(answer).to_have_count(0)
+    opened.locator(".course-answers input").first.check()
+    expect(seen[0]).to_have_count(1)
+    expect(seen[1]).to_have_count(1)
+
+
 @pytest.mark.parametrize("opened", LESSONS[:1], indirect=True)
 def test_who_does_not_want_to_guess_need_not(opened: Page) -> None:
     opened.get_by_role("button", name="Show it without a guess").first.click()

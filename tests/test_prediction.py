@@ -80,6 +80,12 @@ def test_the_end_says_how_many_held(shown):
     assert "You made 2 predictions; 1 held." in shown[-1]._repr_html_()
 
 
+def test_what_has_a_name_is_said_in_the_words_of_the_question(shown):
+    predict("q", {"with no sense at all": "none", "with Paris": "Paris"})
+    outcome("q", "none")
+    assert str(shown[-1]).startswith("The result: with no sense at all.")
+
+
 def test_a_change_of_mind_after_the_result_does_not_count(shown):
     buttons = predict("places", PLACES)
     buttons.value = "50 %: a coin"

@@ -89,7 +89,8 @@ def outcome(name: str, result: Any, form: str = "{}") -> None:
         known = ", ".join(_questions) or "none"
         raise ValueError(f"no prediction {name!r} was asked for in this run; there are: {known}")
     question.nearest = _nearest(question.answers, result)
-    question.result = spaced(form.format(result))
+    # What was found is said in the words in which it was asked for, not by the name that it has in the cell.
+    question.result = question.nearest if isinstance(result, str) else spaced(form.format(result))
     question.said = question.buttons.value
     _show(_Outcome(name, question))
 

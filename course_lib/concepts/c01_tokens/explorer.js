@@ -426,15 +426,9 @@ class Tokens extends Instrument {
     setAttribute(side.figure, "data-new", side.word !== word && "");
     Object.assign(side, { word, grownTo: `${word} ${step}` });
     side.figure.style.setProperty("--beside", `${roomBeside(width) - 8}px`);
-    const measured = (words, size) => this.measured(words, size);
+    const measured = (words, size) => widthOf(words, size, 600);
     side.figure.replaceChildren(...(found?.draw({ step, width, height, measured }) ?? [h("p", {}, "Nothing of it is read.")]));
     setText(side.head, `${title} ${told()}`);
-  }
-
-  measured(words, size) {
-    this.pen ??= document.createElement("canvas").getContext("2d");
-    this.pen.font = `600 ${size}px ${getComputedStyle(this.root).fontFamily}`;
-    return this.pen.measureText(words).width;
   }
 
   drawPrices(c) {

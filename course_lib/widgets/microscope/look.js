@@ -255,10 +255,11 @@ const lookView = {
       setAttribute(v.aside, "data-pairs", wide && isBelow && "");
     };
     // The questions stand beside the dots, or, in a narrow page, below them, unless many tokens need the height.
-    const whole = fitting(W - left - (wide ? 14 : 6), high);
+    const free = W - left - (wide ? 14 : 6);
+    const whole = fitting(free, high);
     const narrowed = fitting(W - left - 196, high);
     stand(W < 800);
-    const lowered = fitting(W - left - (wide ? 14 : 6), high - v.aside.offsetHeight - 16);
+    const lowered = fitting(free, high - v.aside.offsetHeight - 16);
     const isBelow = W < 800 && (!wide || lowered > narrowed);
     stand(isBelow);
     const side = isSheet ? whole : isBelow ? lowered : narrowed;

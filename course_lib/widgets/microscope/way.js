@@ -13,7 +13,8 @@ const wayView = {
   how: [
     "Left: how much attention and MLP add in each layer, as a share of the stream." +
       " Its ends open, too: where the vectors begin, and where chances are made of the last one.",
-    "Right: one layer, enlarged. Attention and MLP open when you choose them; from a step of attention ← and → go on. Below the stream stands what it would say if it were read there.",
+    "Right: one layer, enlarged. Attention and MLP open when you choose them; from a step of attention ← and → go on." +
+      " Below the stream stands what it would say if it were read there.",
     "Attention and MLP read the stream through a norm and add to it: the residual connection. What stands in it stays.",
     "Strips are vectors, a stripe for each number: coloured above 0, grey below. What a head adds, read as an output, is often noise.",
   ],
@@ -364,8 +365,8 @@ const wayView = {
     const room = pw - 2 * edge - (hasPlay ? 62 : 0);
     // The longest words that have room, at equal distances.
     const short = STEPS.map((label) => label.replace("q meets k", "q · k"));
-    const names = [STEPS.map((label, i) => `${i + 1} ${label}`), STEPS, short];
-    const rows = names.flatMap((row) => [[`← Layer ${c.layer}`, ...row]]).concat([["←", ...short]]);
+    const back = `← Layer ${c.layer}`;
+    const rows = [[back, ...STEPS.map((label, i) => `${i + 1} ${label}`)], [back, ...STEPS], [back, ...short], ["←", ...short]];
     const widths = (row) => row.map((words, i) => widthOf(words, 13, i ? 600 : 400));
     const row = rows.find((each) => sum(widths(each)) + 14 * STEPS.length < room) ?? rows.at(-1);
     const gap = Math.min((room - sum(widths(row))) / STEPS.length, 26);
