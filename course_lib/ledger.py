@@ -19,7 +19,7 @@ from course_lib.claims import Claim, Evidence, Label, Record, Run, capitalised, 
 
 EXPERIMENTS = "experiments"
 SURPRISES = (Label.WRONG, Label.ONLY_IF, Label.NOT_ONLY_WAY, Label.NOT_TESTED, Label.TRUE)
-WIDTH, HEIGHT, MARGIN = 260, 34, 12  # of a plot, in px
+WIDTH, HEIGHT, MARGIN, FOOT = 260, 34, 12, 16  # of a plot, in px; its numbers stand at its foot
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,12 @@ class Entry(Record):
 
 
 def _dots(evidence: Evidence, rows: Sequence[Sequence[float]]) -> str:
-    """The first row is ours, the second the rival's; a band shows the bounds of ours."""
+    """The first row is ours, the second the rival's; a band shows the bounds of ours; a scale, its ends."""
     ends = [end for end in (evidence.low, evidence.high) if abs(end) < float("inf")]
     values = [value for row in rows for value in row] + ends
-    low, high = min(values), max(values)
-    room = (high - low) / 20 or abs(high) / 10 or 1.0
-    low, high = low - room, high + room
+    least, most = min(values), max(values)
+    room = (most - least) / 20 or abs(most) / 10 or 1.0
+    low, high = least - room, most + room
 
     def x(value: float) -> float:
         inside = min(max(value, low), high)
@@ -106,9 +106,13 @@ def _dots(evidence: Evidence, rows: Sequence[Sequence[float]]) -> str:
     for row, (kind, numbers) in enumerate(zip(("ours", "rival"), rows, strict=False)):
         y = HEIGHT * (2 * row + 1) / (2 * len(rows))
         parts += [f'<circle class="{kind}" cx="{x(value):.1f}" cy="{y:.1f}" r="4.5"/>' for value in numbers]
+    parts.append(f'<path class="axis" d="M0 {HEIGHT}H{WIDTH}"/>')
+    for written, value in {evidence.spread([value]): value for value in (least, most)}.items():
+        at = f'x="{x(value):.1f}" y="{HEIGHT + FOOT - 3}"'
+        parts.append(f'<text {at} text-anchor="middle">{written}</text>')
     named = f"{evidence.spread(rows[0])}" + (f"; the rival {evidence.spread(rows[1])}" if rows[1:] else "")
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" '
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT + FOOT}" width="{WIDTH}" height="{HEIGHT + FOOT}" role="img" '
         f'aria-label="{named}; the band: {evidence.needed()}">{"".join(parts)}</svg>'
     )
 

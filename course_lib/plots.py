@@ -24,6 +24,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike, NDArray
 
 # Okabe and Ito's palette: distinct with every common kind of colour blindness.
@@ -86,14 +87,20 @@ def show(fig: Figure, *, alt: str) -> None:
     fig.savefig(png, format="png", dpi=_DPI, facecolor="white")
     image = base64.b64encode(png.getvalue()).decode()
     width = round(fig.get_figwidth() * 96)
+    kind = 'class="course-photo" ' if any(_is_photo(image) for ax in fig.axes for image in ax.images) else ""
     tag = (
         f'<img alt="{html.escape(text)}" src="data:image/png;base64,{image}" '
-        f'style="width:{width}px;max-width:100%;height:auto">'
+        f'{kind}style="width:{width}px;max-width:100%;height:auto">'
     )
     display({"text/html": tag, "text/plain": text}, raw=True)
     pyplot = sys.modules.get("matplotlib.pyplot")
     if pyplot:
         pyplot.close(fig)
+
+
+def _is_photo(image: AxesImage) -> bool:
+    """Whether its colours were seen, not given to numbers: a dark page may not turn them round."""
+    return np.asarray(image.get_array()).ndim == 3 or image.get_cmap().name == "gray"
 
 
 def literal(text: Any) -> str:

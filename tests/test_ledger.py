@@ -136,6 +136,7 @@ def test_a_plot_has_a_dot_for_each_run_and_the_bounds_as_a_band(entries):
     assert [float(dot["cx"]) <= edge for dot in ours] == [True, False]
     assert all(float(dot["cx"]) > float(ours[1]["cx"]) for dot in rival)
     assert plot.svg["aria-label"] == "0.50 to 0.70; the rival 0.90; the band: at most 0.60"
+    assert [number.text for number in plot.find_all("text")] == ["0.50", "0.90"]
     claim = entries["quick"]
     other = Evidence("the loop is {:.2f} times as slow", high=0.6, part="rival")
     apart = replace(claim, evidence={**claim.evidence, "loop": other})

@@ -51,6 +51,18 @@ def test_show_of_a_figure_without_a_title(shown):
     assert shown[0]["text/plain"] == "Empty axes"
 
 
+@pytest.mark.parametrize(
+    ("pixels", "colours", "photo"),
+    [((2, 2, 3), None, True), ((2, 2), "gray", True), ((2, 2), "Blues", False)],
+    ids=["colour photo", "grey photo", "numbers"],
+)
+def test_show_tells_a_photo_from_numbers(shown, pixels, colours, photo):
+    fig, (ax,) = plots.panels()
+    ax.imshow(np.full(pixels, 0.5), cmap=colours)
+    plots.show(fig, alt="four squares")
+    assert ("course-photo" in shown[0]["text/html"]) is photo
+
+
 @pytest.mark.parametrize("alt", ["", "  \n"])
 def test_show_refuses_a_figure_without_alt_text(shown, alt):
     fig = plots.lines({"cost": ([1, 2], [3, 5])}, title="Cost grows", x="tokens", y="seconds")

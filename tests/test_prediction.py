@@ -74,8 +74,8 @@ def test_the_end_says_how_many_held(shown):
     predictions()
     assert repr(shown[-1]).split("\n") == [
         "You made 2 predictions; 1 held.",
-        "✓ places: you said about 65 %; the result was 66 %",
-        "✗ share: you said all; the result was 0.4",
+        "✓ You said: about 65 %. The result: 66 %.",
+        "✗ You said: all. The result: 0.4.",
     ]
     assert "You made 2 predictions; 1 held." in shown[-1]._repr_html_()
 

@@ -51,10 +51,13 @@ function numberAlike(shown) {
 const outcomes = [...document.querySelectorAll(".course-outcome[data-asked]")];
 const choices = new Map(); // by question: what is said of the answer that is chosen
 
+const line = ({ text, at }) => made("li", { style: "list-style:none" }, made("a", { href: `#${at.id}` }, text));
+
 /** Say beside its outcome what was chosen, and count it where the notebook counts. */
 function tell(id, answer) {
   for (const box of outcomes.filter((each) => each.dataset.asked === id)) {
-    const said = JSON.parse(box.dataset.says)[answer];
+    const said = { ...JSON.parse(box.dataset.says)[answer], at: box };
+    box.id ||= `result-of-${box.dataset.name}`;
     box.textContent = said.text;
     box.style.borderLeftColor = said.colour;
     choices.set(id, said);
@@ -65,7 +68,7 @@ function tell(id, answer) {
   const held = all.filter(({ held }) => held).length;
   const first = `You made ${all.length} prediction${all.length > 1 ? "s" : ""}; ${held} held.`;
   for (const box of document.querySelectorAll(".course-predictions")) {
-    box.replaceChildren(made("p", {}, made("strong", {}, first)), made("ul", {}, ...all.map(({ line }) => made("li", { style: "list-style:none" }, line))));
+    box.replaceChildren(made("p", {}, made("strong", {}, first)), made("ul", {}, ...all.map(line)));
   }
 }
 

@@ -37,8 +37,8 @@ class Question:
         """Whether the result supports what was chosen."""
         return self.said == self.nearest
 
-    def told(self, name: str) -> dict[str, str | bool]:
-        """What is said of what was chosen: beside the result, in which colour, and at the end."""
+    def told(self) -> dict[str, str | bool]:
+        """What is said of what was chosen, beside the result and at the end, and in which colour."""
         from course_lib import plots
 
         if self.said is None:
@@ -48,7 +48,6 @@ class Question:
         return {
             "text": f"{mark} You said: {self.said}. The result: {self.result}.",
             "colour": plots.GREEN if self.held else plots.ORANGE,
-            "line": f"{mark} {name}: you said {self.said}; the result was {self.result}",
             "held": self.held,
         }
 
@@ -122,14 +121,14 @@ class _Outcome:
         self.question = replace(question)  # as it is now
 
     def __repr__(self) -> str:
-        return str(self.question.told(self.name)["text"])
+        return str(self.question.told()["text"])
 
     def _repr_html_(self) -> str:
         question = self.question
-        says = {answer: replace(question, said=answer).told(self.name) for answer in question.answers}
+        says = {answer: replace(question, said=answer).told() for answer in question.answers}
         asked = {"asked": question.buttons.model_id, "name": self.name, "says": json.dumps(says)}
         data = "".join(f" data-{key}='{html.escape(value)}'" for key, value in asked.items())
-        colour = question.told(self.name)["colour"]
+        colour = question.told()["colour"]
         return (
             f"<div class='course-outcome'{data} style='border-left:.4em solid {colour};padding:.3em 1em'>"
             f"{html.escape(repr(self))}</div>"
@@ -145,10 +144,8 @@ class _Summary:
             return "You made no predictions in this run. A guess, right or wrong, makes the result stick."
         held = sum(question.held for question in self.made.values())
         made = f"{len(self.made)} prediction" + "s" * (len(self.made) > 1)
-        lines = [f"You made {made}; {held} held."]
-        return "\n".join(
-            [*lines, *(str(question.told(name)["line"]) for name, question in self.made.items())]
-        )
+        told = [str(question.told()["text"]) for question in self.made.values()]
+        return "\n".join([f"You made {made}; {held} held.", *told])
 
     def _repr_html_(self) -> str:
         first, *rest = repr(self).split("\n")

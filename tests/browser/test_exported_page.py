@@ -353,13 +353,15 @@ def test_a_prediction_is_shown_beside_its_outcome_counted_and_kept(page: Page, e
     places.get_by_label("about <b>65</b> %").click()
     expect(outcomes.first).to_have_text("✗ You said: about <b>65</b> %. The result: 51 %.")
     expect(outcomes.first).to_have_css("border-left-color", rgb(plots.ORANGE))
-    expect(counted).to_contain_text("2 predictions; 0 held.✗ places: you said about <b>65</b> %")
+    expect(counted).to_contain_text("2 predictions; 0 held.✗ You said: about <b>65</b> %.")
     page.keyboard.press("ArrowUp")
     expect(outcomes.first).to_have_text("✓ You said: half. The result: 51 %.")
     expect(outcomes.first).to_have_css("border-left-color", rgb(plots.GREEN))
-    lines = ["✓ places: you said half; the result was 51 %", "✗ both: you said yes; the result was False"]
+    lines = ["✓ You said: half. The result: 51 %.", "✗ You said: yes. The result: False."]
     expect(counted.locator("strong")).to_have_text("You made 2 predictions; 1 held.")
     expect(counted.get_by_role("listitem")).to_have_text(lines)
+    counted.get_by_role("link").last.click()
+    assert page.evaluate("document.querySelector(':target').textContent") == lines[-1]
     # Opened again, the page knows; another page, and one that may keep nothing, do not.
     page.reload()
     expect(page.locator(".course-answers :checked")).to_have_count(2)
