@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -475,10 +476,16 @@ def test_shuffled_and_back(alone_page, compute) -> None:
     expect(sentence(explorer)).to_have_text(
         "the 16 patches are the same in another order: attention alone cannot tell."
     )
-    lines = explorer.locator(".cost p").inner_text().split("\n")
-    assert lines[0].startswith("What patch")
-    assert lines[1].removeprefix("in order: ") == lines[2].removeprefix("shuffled: ") != ""
-    assert "−0.000" not in lines[1]
+    expect(explorer.locator(".cost p")).to_contain_text("Farthest apart: 0.000.")
+    heights = "each => [...each.querySelectorAll('i')].map(bar => bar.style.getPropertyValue('--size'))"
+    in_order, shuffled = (np.array(row.evaluate(heights), float) for row in explorer.locator(".mixed").all())
+    assert len(in_order) == 4
+    np.testing.assert_allclose(in_order, shuffled, atol=1e-6)
+    expect(explorer.locator(".areas")).to_be_hidden()
+    told = explorer.locator(".cx-text").text_content()
+    before, after = re.search(r"in order ([^;]+); shuffled ([^.]+\..+?)\. Farthest apart", told).groups()
+    assert before == after
+    assert "−0.000" not in before
     first = ", ".join(str(token + 1) for token in order)
     expect(explorer.locator(".cx-text")).to_contain_text(f"Shuffled, always the same way: {first}")
 
@@ -716,6 +723,15 @@ def test_nothing_is_cut_at_any_width(alone_page) -> None:
         assert (box["height"] <= 620) if width > 660 else (panel["y"] + panel["height"] <= 700)
         if width < 400:
             assert box["height"] <= {390: 720, 320: 740}[width]  # 20 of them say what is left out
+        # The largest numbers of looks stay in their column.
+        for cut_into in ("1", "8", "16", "32", "64"):
+            size(explorer).select_option(cut_into)
+            explorer.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            words = explorer.locator(".cost p").evaluate("e => e.scrollWidth <= e.clientWidth")
+            line, below = explorer.locator(".cost").bounding_box(), explorer.locator(".foot").bounding_box()
+            right = panel["x"] if width > 660 else box["x"] + box["width"]
+            assert words and line["x"] + line["width"] <= right, (width, cut_into)
+            assert line["y"] + line["height"] <= below["y"] + 1, (width, cut_into)
         stage, cost = explorer.locator(".stage").bounding_box(), explorer.locator(".cost").bounding_box()
         assert cost["y"] + cost["height"] <= stage["y"] + stage["height"] + 1, width
         # The way goes on below each of its headings, never through their words.

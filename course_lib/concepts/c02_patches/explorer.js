@@ -613,14 +613,27 @@ class Patches extends Instrument {
       return [this.reading.textContent, this.moved.some(Boolean) ? `Moved ${placeName(this.moved)}.` : "In its place.", ...told];
     }
     if (this.get("shuffled") && cut.n <= MOST_MIXED) {
-      const orders = [range(cut.n), cut.shuffled().order];
-      const [before, after] = orders.map((order) => cut.mixture(this.shown.token, order).slice(0, 3).map((x) => written(x, 3)).join(" "));
-      const lines = [`What ${this.kind.toLowerCase()} ${count(this.shown.token + 1)} gets from attention`, `in order: ${before}`, `shuffled: ${after}`];
-      this.looks.replaceChildren(...lines.flatMap((line, i) => [i ? h("br") : "", i ? h("b", {}, line) : line]));
-      told.push(lines.join("; "));
-    } else this.looks.replaceChildren("In attention each looks at each:", h("br"), em(looks), h("br"), half);
+      this.area.parentElement.hidden = true;
+      return [...told, this.drawMixed()];
+    }
+    this.looks.replaceChildren("In attention each looks at each:", h("br"), em(looks), h("br"), half);
     this.drawAreas(all);
     return told;
+  }
+
+  /** What the token gets from attention, a bar a number, in both orders; returns it as text. */
+  drawMixed() {
+    const { cut, kind, shown: { token } } = this;
+    const [before, after] = [range(cut.n), cut.shuffled().order].map((order) => [...cut.mixture(token, order)]);
+    const most = Math.max(...before.map(Math.abs)) || 1;
+    const high = (x) => Math.sqrt(Math.abs(x) / most); // small numbers are seen, too
+    const bar = (x) => h("i", { style: `--top: ${x > 0 ? high(x) : 0}; --size: ${high(x)}` });
+    const bars = (name, numbers) => h("span", { class: "mixed" }, h("small", {}, name), numbers.slice(0, this.entries.length).map(bar));
+    const what = `What ${kind.toLowerCase()} ${count(token + 1)} gets from attention, number by number:`;
+    const apart = `Farthest apart: ${written(Math.max(...before.map((x, i) => Math.abs(x - after[i]))), 3)}.`;
+    this.looks.replaceChildren(what, bars("in order", before), bars("shuffled", after), h("b", {}, apart));
+    const listed = (numbers) => numbers.map((x) => written(x, 3)).join(" ");
+    return `${what} in order ${listed(before)}; shuffled ${listed(after)}. ${apart}`;
   }
 
   /** The looks of this cut and of its neighbours, as squares side by side. */
@@ -630,7 +643,7 @@ class Patches extends Instrument {
     const cuts = [...others, [cut.size, cut.n]].sort((a, b) => a[1] - b[1]);
     const at = clamp(cuts.findIndex(([size]) => size === cut.size) - 1, 0, Math.max(cuts.length - 3, 0));
     const shown = cuts.slice(at, at + 3);
-    const breadth = [632, 940].filter((width) => this.stage.clientWidth > width).length;
+    const breadth = [720, 940].filter((width) => this.stage.clientWidth > width).length;
     const most = COST_SIDES[breadth];
     const sides = shown.map(([, n]) => Math.max((most * n) / shown.at(-1)[1], 2));
     const slots = sides.map((side) => Math.max(side, COST_SLOTS[breadth]));
