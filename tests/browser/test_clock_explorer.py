@@ -326,8 +326,12 @@ def test_it_plays_pauses_and_plays_again(alone_page) -> None:
     wait(20)
     expect_tick(explorer, 6)
     expect(button).to_have_text("Play")
-    button.press("p")  # from the start
+    box(explorer, "Transformer", 1, 3, layers=2).click()
+    page.mouse.move(0, 0)
+    expect(hint(explorer)).to_contain_text("in the Transformer")
+    button.press("p")  # from the start, and with no chain that hides who works
     expect_tick(explorer, 0)
+    expect(hint(explorer)).to_have_text(QUESTION)
     wait(1)
     expect_tick(explorer, 1)
     page.emulate_media(reduced_motion="reduce")
@@ -434,7 +438,7 @@ def test_nothing_is_cut_or_moves(alone_page) -> None:
     page, heights = alone_page.page, {}
 
     def check() -> None:
-        for width in (1000, 760, 500, 390, 320):
+        for width in (1000, 842, 760, 500, 390, 320):
             page.set_viewport_size({"width": width, "height": 768})
             found = explorer.evaluate(
                 """root => {
@@ -443,8 +447,8 @@ def test_nothing_is_cut_or_moves(alone_page) -> None:
                         .filter(each => each.checkVisibility());
                     const all = inside(root.querySelector(".ex"));
                     const out = all.filter(node => side(node, "right") > side(root, "right") + 0.5);
-                    const heads = all.filter(node => node.matches(".net > p"))
-                        .filter(node => node.scrollWidth > node.clientWidth);
+                    const isCut = node => node.scrollWidth > node.clientWidth || node.scrollHeight > node.clientHeight;
+                    const heads = all.filter(node => node.matches(".net > p, .hint") && isCut(node));
                     const pairs = [[".say", ".hint"], [".hint", ".stage"], [".stage", ".foot"]];
                     const over = pairs.filter(pair => {
                         const [above, below] = pair.map(name => root.querySelector(name));

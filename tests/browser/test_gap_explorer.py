@@ -345,7 +345,8 @@ def verdict(gap: GapExplorer, place: int) -> str:
         added = f"added to them by us it has {percent(max(both))}, {percent(left)} from the left."
         return f"{name}: not among the likeliest; {added}"
     if max(both) < 0.8:
-        shares_told = f"{percent(left)} from the left, {percent(max(both))} with both sides"
+        by = "by trying" if both[0] >= both[1] else "from both sides"
+        shares_told = f"{percent(left)} from the left, {percent(max(both))} {by}"
         return f"{name}: neither settles it, {shares_told}."
     if left >= 0.2:
         return f"{name}: both sides settle it, {percent(max(both))}, but the left side has {percent(left)}."
@@ -367,6 +368,8 @@ def test_the_question_is_answered(shown: Locator, gap: GapExplorer) -> None:
     away(shown)
     expect(hint).to_contain_text("and which only both together?")  # the first gap was given
     token.nth(first[0]).click()
+    token.nth(first[1]).hover()  # how to keep one is known by now
+    expect(hint).to_have_text(told[first[1]])
     away(shown)
     expect(hint).to_have_text(f"{told[first[0]]} Which token do only both sides settle?")
     token.nth(first[3]).click()

@@ -195,7 +195,7 @@ class Patches extends Instrument {
     this.lines = svg("svg", { class: "threads", "aria-hidden": "true" });
     this.build({
       name: "px",
-      top: [this.pick, quiet("Your picture", "Yours", () => this.file.click()), this.file, h("span", { class: "space" }), this.rubber, this.clear, this.mix],
+      top: [this.pick, quiet("Your picture", "Your picture", () => this.file.click()), this.file, h("span", { class: "space" }), this.rubber, this.clear, this.mix],
       place: ["Cut into ", h("span", { class: "spin" }, arrow(-1, "‹"), this.size, arrow(1, "›"), this.sizeName), ", "],
       between: [this.reading],
     });

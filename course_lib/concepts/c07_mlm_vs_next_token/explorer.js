@@ -174,7 +174,7 @@ class Gap extends Instrument {
     const options = [["one", ["One gap", "One gap"]], ["several", ["Several", "Several"]]];
     this.gaps = tabs({ label: "Gaps", role: "radio", options, choose: (name) => this.manyGaps(name === "several") });
     this.showAll = quiet("Show all", "All", () => this.set({ hidden: [] }));
-    this.edit = quiet("Own text", "Own", () => {
+    this.edit = quiet("Own text", "Own text", () => {
       this.writing.node.style.height = `${this.words.offsetHeight}px`; // nothing moves
       this.writing.open(this.get("state").text);
     });
@@ -251,7 +251,7 @@ class Gap extends Instrument {
   makeText(tokens, ways) {
     const isCharacters = tokens.every((piece) => piece.length === 1);
     this.words.classList.toggle("characters", isCharacters);
-    this.words.style.setProperty("--bar", `${isCharacters ? Math.max(5 - ways.length, 1.5) : Math.max(11 - 2 * ways.length, 3)}px`);
+    this.words.style.setProperty("--bar", `${isCharacters ? Math.max(6 - ways.length, 2) : Math.max(11 - 2 * ways.length, 3)}px`);
     setAttribute(this.words, "dir", this.view().is_rtl ? "rtl" : "ltr");
     this.tokens = tokens.map((piece, place) => {
       const bars = ways.map(({ kind }) => h("i", { class: kind }));
@@ -303,6 +303,7 @@ class Gap extends Instrument {
       bars.forEach((bar, i) => {
         bar.style.height = `${(100 * Math.min(all[i]?.bits ?? 0, most)) / most}%`;
         bar.hidden = !all[i];
+        setAttribute(bar, "data-over", all[i]?.bits > most && "");
       });
       const told = ways.flatMap(({ named }, i) => (all[i] ? `${all[i].bits.toFixed(1)} bits ${named}` : []));
       const surprise = told.length ? `: surprise ${told.join(", ")}` : "";
@@ -519,7 +520,7 @@ class Gap extends Instrument {
     const isPassing = verdict && this.passing !== null && this.passing !== c.own;
     const how = `${matchMedia("(hover: none)").matches ? "Tap" : "Point at"} one; a click keeps it.`;
     const kept = known.length ? known.map((place) => bare(c.tokens[place])).join(", ") : "no token";
-    const next = isPassing ? "A click keeps it." : names.length === 0 ? "" : verdict ? open.replace(MEASURE, "") : `${open} ${how}`;
+    const next = isPassing ? (this.solved.size === 0 ? "A click keeps it." : "") : names.length === 0 ? "" : verdict ? open.replace(MEASURE, "") : `${open} ${how}`;
     return [verdict?.said, next, isAll ? "" : `Both sides are recorded at ${kept}.`].filter(Boolean).join(" ");
   }
 
@@ -537,7 +538,10 @@ class Gap extends Instrument {
     if (unaided < SETTLED && most >= SETTLED) {
       return { said: `${own}: not among the likeliest; added to them by us it has ${told(most)}, ${told(left)} from the left.` };
     }
-    if (most < SETTLED) return { said: `${own}: neither settles it, ${told(left)} from the left, ${told(most)} with both sides.` };
+    if (most < SETTLED) {
+      const best = ways[1 + both.indexOf(most)];
+      return { said: `${own}: neither settles it, ${told(left)} from the left, ${told(most)} ${best.named}.` };
+    }
     if (left >= LOST) return { said: `${own}: both sides settle it, ${told(most)}, but the left side has ${told(left)}.` };
     return { answers: "both", said: `✓ ${own}: only both sides settle it, ${told(left)} to ${told(most)}.` };
   }

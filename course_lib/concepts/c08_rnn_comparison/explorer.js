@@ -63,7 +63,7 @@ class Clock extends Instrument {
     this.place = h("span", {}, "After ", tick, " ");
     this.settings = h("span", { class: "settings" }, settings);
     this.tabs = tabs({ label: "Views", options: VIEWS, choose: (view) => this.choose(view) });
-    this.edit = quiet("Own text", "Own", () => this.writing.open(this.model.get("text")));
+    this.edit = quiet("Own text", "Own text", () => this.writing.open(this.model.get("text")));
     this.measure = h("button", { class: "switch", onclick: () => this.outer.askAfter("measure") }, "Measure here");
     this.hint = h("p", { class: "hint", role: "status" });
     const closed = () => {
@@ -192,6 +192,7 @@ class Clock extends Instrument {
   run(isOn) {
     this.stop();
     if (isOn) {
+      this.kept = null;
       // What it opens with is seen; the race is from the start.
       const isFirst = !this.hasRun && this.model.get("tick") === this.opened;
       this.hasRun = true;
@@ -307,13 +308,13 @@ class Clock extends Instrument {
     }
     const place = layers > 1 ? `, layer ${Math.floor(box / names.length)},` : "";
     const [before, after] = runs.map(({ chains }) => chains[box] - 1);
-    const inRow = before === 1 ? "box" : "boxes in a row";
+    const inRow = before === 1 ? ["box"] : ["boxes", h("span", { class: "long" }, " in a row")];
     const word = mark(h("bdi", {}, names[box % names.length]), "token");
     const [first, second] = [em(String(before), "stream"), em(String(after), "attention")];
     const longest = Math.max(...runs.flatMap(({ chains }) => chains));
     const isLongest = Math.max(before, after) + 1 === longest;
     const least = h("span", { class: "least" }, `: ${many(longest, "tick")} at least`);
-    return [word, `${place} waits for `, first, ` ${inRow} in the recurrent network, for `, second, " in the Transformer.",
+    return [word, `${place} waits for `, first, " ", ...inRow, " in the recurrent network, for ", second, " in the Transformer.",
       isLongest ? [" ✓ The longest", least, "."] : []].flat(2);
   }
 
@@ -355,7 +356,8 @@ class Clock extends Instrument {
     const busy = `${Number.isInteger(atOnce) ? atOnce : `on average ${fixed(atOnce)}`} of ${many(processors, "processor")} busy`;
     const isDone = worked === boxes.length;
     const now = isDone ? `done after ${many(run.end, "tick")}` : `${worked} of ${boxes.length} boxes`;
-    const said = [waits, mode === "writing" ? "; the next word waits for the top box" : "", now, isDone ? `, ${busy}` : ""];
+    const isFull = mode === "writing" && !isDone; // once all is done nothing waits
+    const said = [waits, isFull ? "; the next word waits for the top box" : "", now, isDone ? `, ${busy}` : ""];
     state.forEach((part, i) => setText(part, said[i]));
     const rows = range(layers).map((l) => `layer ${l}: ${range(n).map((t) => boxes[l * n + t].textContent).join(" ")}`);
     return ["", `${title}: ${said[2]}${said[3]}.`, ...rows.reverse(), ...(all ? [`Chain: ${bold.map(nameOf).join("; ")}.`] : [])];
@@ -376,7 +378,8 @@ class Clock extends Instrument {
   drawSlider({ tick }) {
     const last = this.end();
     const shown = range(last).map((t) => t + 1).filter((t) => last <= 15 || t === 1 || t % 5 === 0);
-    this.axis.replaceChildren(...shown.map((t) => h("span", { style: `left: ${(100 * (t - 0.5)) / last}%` }, String(t))));
+    const number = (t) => h("span", { style: `left: ${(100 * (t - 0.5)) / last}%`, "data-fine": last > 8 && last <= 15 && t > 1 && t % 3 > 0 }, String(t));
+    this.axis.replaceChildren(...shown.map(number));
     setAttribute(this.slider, "aria-valuemax", last);
     setAttribute(this.slider, "aria-valuenow", tick);
     setAttribute(this.slider, "aria-valuetext", `Tick ${tick}`);
