@@ -447,7 +447,8 @@ def test_nothing_is_cut_or_moves(alone_page) -> None:
                         .filter(each => each.checkVisibility());
                     const all = inside(root.querySelector(".ex"));
                     const out = all.filter(node => side(node, "right") > side(root, "right") + 0.5);
-                    const isCut = node => node.scrollWidth > node.clientWidth || node.scrollHeight > node.clientHeight;
+                    const isCut = node =>
+                        node.scrollWidth > node.clientWidth || node.scrollHeight > node.clientHeight;
                     const heads = all.filter(node => node.matches(".net > p, .hint") && isCut(node));
                     const pairs = [[".say", ".hint"], [".hint", ".stage"], [".stage", ".foot"]];
                     const over = pairs.filter(pair => {

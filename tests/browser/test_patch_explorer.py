@@ -726,11 +726,14 @@ def test_nothing_is_cut_at_any_width(alone_page) -> None:
         # The largest numbers of looks stay in their column.
         for cut_into in ("1", "8", "16", "32", "64"):
             size(explorer).select_option(cut_into)
-            explorer.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            explorer.evaluate(
+                "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+            )
             words = explorer.locator(".cost p").evaluate("e => e.scrollWidth <= e.clientWidth")
             line, below = explorer.locator(".cost").bounding_box(), explorer.locator(".foot").bounding_box()
             right = panel["x"] if width > 660 else box["x"] + box["width"]
-            assert words and line["x"] + line["width"] <= right, (width, cut_into)
+            assert words, (width, cut_into)
+            assert line["x"] + line["width"] <= right, (width, cut_into)
             assert line["y"] + line["height"] <= below["y"] + 1, (width, cut_into)
         stage, cost = explorer.locator(".stage").bounding_box(), explorer.locator(".cost").bounding_box()
         assert cost["y"] + cost["height"] <= stage["y"] + stage["height"] + 1, width

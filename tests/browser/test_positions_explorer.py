@@ -376,7 +376,6 @@ def test_what_hardly_moves_is_called_nearly(show) -> None:
 
 
 def test_a_question_fits_what_is_shown(show) -> None:
-    explorer = show(trained=N, query=4, key=9)
     asked = set()
     for left, right in (
         ("sinusoidal", "sinusoidal"),
@@ -385,10 +384,23 @@ def test_a_question_fits_what_is_shown(show) -> None:
         ("rotary", "relative"),
         ("rotary", "rotary"),
     ):
-        choose(explorer, "left", left)
-        choose(explorer, "right", right)
+        explorer = show(trained=N, query=4, key=9, left=left, right=right)
         asked.add(explorer.locator(".ask p").text_content())
     assert len(asked) == 5
+
+
+def test_the_key_goes_to_both_ends(show) -> None:
+    explorer = show(query=5, key=2)
+    for key, at in (("End", N - 1), ("Home", 0)):
+        explorer.get_by_label("Two schemes").press(key)
+        expect_places(explorer, 5, at)
+
+
+def test_a_scheme_that_stands_on_the_other_side_changes_places(show) -> None:
+    explorer = show(left="sinusoidal", right="rotary")
+    choose(explorer, "left", "rotary")
+    expect(explorer.get_by_label("Scheme on the left")).to_have_value("rotary")
+    expect(explorer.get_by_label("Scheme on the right")).to_have_value("sinusoidal")
 
 
 def test_a_number_that_hardly_moved_is_not_said_to_stay(show) -> None:

@@ -17,7 +17,7 @@ const SAME = 1e-6; // scores that differ less have stayed
 const REPEAT_MS = [400, 110]; // of a button that is held: before it goes on, and from step to step
 const ROUND = 2 * Math.PI;
 const KEYS = [
-  ["←", "→", "the key"],
+  ["←", "→", "the key; Home and End: its first and last place"],
   ["↑", "↓", "the query"],
   ["Shift", "with an arrow: both"],
 ];
@@ -35,9 +35,9 @@ const PATTERNS = [
 const CAPTIONS = {
   sinusoidal: () => "adds waves to the word's vector",
   learned: ({ d_model: width, isGiven }) => `adds ${width} numbers, ${isGiven ? "found by training" : "by chance"}`,
-  rotary: () => "adds nothing: turns query and key by their place",
+  rotary: () => "turns query and key by their place",
   ALiBi: () => "takes off a slope times the distance",
-  relative: () => "adds a number for each distance (random: not trained)",
+  relative: () => "adds a number for each distance, by chance",
 };
 const alike = ({ query }, isShort) => (isShort ? `alike to place ${query} (cosine)` : `how alike place ${query} and each are (cosine; 1: the same)`);
 const added = ({ head, query }) => `what head ${head} adds to scores of place ${query}`;
@@ -197,7 +197,10 @@ class Positions extends Instrument {
   }
 
   side(name) {
-    const pick = h("select", { "aria-label": `Scheme on the ${name}`, onchange: () => this.set({ [name]: pick.value }) });
+    const other = name === "left" ? "right" : "left";
+    // The one that stands on the other side changes places with this.
+    const choose = (value) => this.set({ ...(value === this.model.get(other) ? { [other]: this.model.get(name) } : {}), [name]: value });
+    const pick = h("select", { "aria-label": `Scheme on the ${name}`, onchange: () => choose(pick.value) });
     setOptions(pick, Object.keys(CAPTIONS).map((each) => [each, this.called(each) === "random" ? "random rows" : each]));
     const [caption, scale, parts] = [h("span", { class: "caption" }), h("span", { "aria-hidden": "true" }), h("div", { class: "parts" })];
     const note = h("p", { class: "note", hidden: this.sizes.trained > this.last });
@@ -251,6 +254,11 @@ class Positions extends Instrument {
   }
 
   onKey(event) {
+    const end = { Home: 0, End: this.last }[event.key];
+    if (end !== undefined && event.target === this.stage) {
+      this.set({ key: end });
+      event.preventDefault();
+    }
     const move = MOVES[event.key];
     if (!move || event.ctrlKey || event.metaKey || event.altKey || /^(SELECT|PRE)$/.test(event.target.tagName)) return;
     const step = move[0] + move[1];
