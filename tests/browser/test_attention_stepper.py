@@ -361,6 +361,13 @@ def test_what_is_wrong_is_told_and_nothing_is_lost(alone_page) -> None:
     expect(stepper.get_by_label("Key", exact=True).locator("option")).to_have_text(["the", "🐈 שלום", "it"])
 
 
+def test_choosing_the_causal_mask_shows_what_it_forbids(alone_page) -> None:
+    stepper = alone_page.shown(AttentionStepper(stage="mask"))
+    stepper.get_by_label("Mask", exact=True).select_option("causal")
+    expect(stepper.get_by_role("button", name="may not", exact=True)).to_be_visible()
+    expect(stepper.locator(".find")).to_contain_text("is forbidden: no number helps.")
+
+
 def test_a_mask_is_chosen_or_clicked_down_to_a_row_of_zeros(alone_page) -> None:
     stepper = alone_page.shown(AttentionStepper(stage="mask"))
     cells = table(stepper, "masked scores").get_by_role("gridcell")

@@ -70,6 +70,13 @@ class Stepper extends Instrument {
     this.outer.set("stage", stage);
   }
 
+  /** A causal mask forbids the last query nothing: another is shown then, and a key that it may not look at. */
+  chooseMask(choice) {
+    const { t, S } = this.current();
+    if (choice === "causal" && t >= S - 1 && S > 1) this.set({ t: 0, s: S - 1 });
+    this.ask("mask", { choice });
+  }
+
   stages() {
     return Object.keys(VIEWS).filter((name) => name !== "project" || this.model.get("state").inputs.x);
   }
@@ -190,7 +197,7 @@ class Stepper extends Instrument {
   frame() {
     const options = this.stages().map((name, i) => [name, [`${i + 1} ${VIEWS[name].title}`, VIEWS[name].title]]);
     this.tabs = tabs({ label: "Steps", options, choose: (name) => this.go(name) });
-    this.mask = h("select", { "aria-label": "Mask", onchange: () => this.ask("mask", { choice: this.mask.value }) });
+    this.mask = h("select", { "aria-label": "Mask", onchange: () => this.chooseMask(this.mask.value) });
     setOptions(this.mask, Object.entries(MASK_NAMES));
     this.undo = quiet("Reset", "Reset", () => this.reset());
     [this.asker, this.found, this.maker] = [["Query", "t"], ["Key", "s"], ["What is made", "made"]].map((each) => this.choice(...each));
@@ -201,7 +208,7 @@ class Stepper extends Instrument {
     this.once = h("span", { class: "small" }, "at first");
     this.find = h("p", { class: "find small" });
     this.strip = h("div", { class: "strip" });
-    const top = [this.tabs.node, h("span", { class: "space" }), this.undo, this.mask];
+    const top = [this.tabs.node, h("span", { class: "space" }), this.mask, this.undo];
     this.build({ name: "at", top, place: [this.where], between: [this.strip], role: "tabpanel" });
     this.outer.root.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|PRE)$/.test(event.target.tagName)) return;
@@ -226,7 +233,7 @@ class Stepper extends Instrument {
   height() {
     const { T, S, K, C } = this.current();
     const rows = Math.max(K + T, C ? C + T : 0, S + 2, S + 1 + (T > 1 ? 0.7 * T + 0.6 : 0));
-    return Math.round(clamp(38 * rows + 78, 220, 410));
+    return Math.round(clamp(38 * rows + 78, 220, 405));
   }
 
   room() {
