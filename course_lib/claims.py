@@ -126,6 +126,15 @@ class Evidence:
             return f"at most {high}"
         return f"{low} to {high}"
 
+    def would_say(self) -> str:
+        """What the number says where it lies in its range.
+
+        Example:
+            >>> Evidence("{:.0%} right", low=0.75).would_say()
+            'at least 75 % would say that it is as the lecture says'
+        """
+        return f"{self.needed()} would say that {PARTS[self.part]}"
+
     def _written(self, number: float) -> str:
         return spaced(self.form.format(self._unsigned_zero(number)))
 
@@ -400,7 +409,7 @@ class Judgement:
         if not self.numbers:
             return ""
         items = "".join(
-            f"<li>{html.escape(self.sentence(name))} ({PARTS[e.part]}: {html.escape(e.needed())}"
+            f"<li>{html.escape(self.sentence(name))} ({html.escape(e.would_say())}"
             f"{'' if e.met(self.numbers[name]) else '; here it is not'})</li>"
             for name, e in self.claim.evidence.items()
         )

@@ -74,7 +74,7 @@ class Entry(Record):
     def spread(self, name: str) -> str:
         """How far the runs lie apart, and what the number's bounds are."""
         evidence = self.claim.evidence[name]
-        return f"{evidence.spread(self.numbers(name))}; {claims.PARTS[evidence.part]}: {evidence.needed()}"
+        return f"{evidence.spread(self.numbers(name))}; {evidence.would_say()}"
 
     def plot(self) -> str:
         """Every run's number that decides, and the rival's where both are of one kind, as SVG."""

@@ -23,6 +23,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike, NDArray
@@ -125,6 +126,7 @@ def heatmap(
     x: str = "",
     limits: tuple[float, float] | None = None,
     numbers: bool | None = None,
+    hue: str = "",
     ax: Axes | None = None,
 ) -> Figure:
     """A matrix as coloured cells: blue from 0 up, brown and purple where there are negative numbers.
@@ -138,6 +140,7 @@ def heatmap(
         y, x: what a row and what a column is.
         limits: the numbers at the ends of the colour scale; from the data by default.
         numbers: write each number into its cell; by default where there are at most 100.
+        hue: the colour of large numbers where their kind has one, such as `ATTENTION`; grey is below 0 then.
     Raises: ValueError: the matrix has not two axes or no cells, or not as many rows or columns as names.
     """
     matrix = _array(matrix)
@@ -147,7 +150,7 @@ def heatmap(
     fig, ax = _figure(ax, size, title)
     low, high = limits or _ends(matrix)
     cells = np.ma.array(matrix, mask=~np.isfinite(matrix))
-    colours = colormaps["PuOr" if low < 0 else "Blues"].with_extremes(bad=_GREY)
+    colours = _shades(hue, low < 0).with_extremes(bad=_GREY)
     image = ax.imshow(cells, cmap=colours, vmin=low, vmax=high, aspect="auto")
     ax.set(xlabel=literal(x), ylabel=literal(y))
     _name_ticks(ax.xaxis, columns, width)
@@ -164,6 +167,12 @@ def heatmap(
         if outside:
             bar.set_label(f"grey: {', '.join(sorted(outside))}")
     return fig
+
+
+def _shades(hue: str, is_signed: bool) -> Colormap:
+    if not hue:
+        return colormaps["PuOr" if is_signed else "Blues"]
+    return LinearSegmentedColormap.from_list(hue, [STREAM, "white", hue] if is_signed else ["white", hue])
 
 
 def lines(

@@ -98,7 +98,7 @@ def test_most_runs_decide_on_the_label_and_the_others_are_counted(entries):
     )
     assert entry.varied() == "1 of 2 numbers differ between the runs."
     assert entry.judgement.numbers["wait"] == 0.52, "the one in the middle of those that agree"
-    assert entry.spread("wait") == "0.50 to 0.70; it is as the lecture says: at most 0.60"
+    assert entry.spread("wait") == "0.50 to 0.70; at most 0.60 would say that it is as the lecture says"
 
 
 def test_what_stands_beside_the_deciding_number_is_no_extreme_one_either(entries):

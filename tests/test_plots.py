@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.cbook import is_math_text
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -120,6 +120,13 @@ def colours_of(fig: Figure) -> np.ndarray:
     """What is drawn in each cell, (rows, columns, 3)."""
     image = fig.axes[0].images[0]
     return image.to_rgba(image.get_array())[..., :3]
+
+
+def test_heatmap_in_the_colour_of_its_kind():
+    for matrix, lowest in (([[0, 1.0]], "white"), ([[-1.0, 1.0]], plots.STREAM)):
+        image = plots.heatmap(np.array(matrix), title="m", hue=plots.ATTENTION).axes[0].images[0]
+        found = [to_hex(image.to_rgba(number)) for number in (matrix[0][0], 1.0)]
+        assert found == [to_hex(lowest), plots.ATTENTION.lower()]
 
 
 @pytest.mark.parametrize("outside", [-np.inf, np.inf, np.nan])

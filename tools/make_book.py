@@ -47,6 +47,8 @@ QUESTION, OUTCOME = (
     re.compile(rf"^ *{name}\(\s*['\"]([^'\"]+)", re.MULTILINE) for name in ("predict", "outcome")
 )
 # Imports, and what is loaded; not what a reader shall read. What only who runs a notebook needs to know.
+TRIED = re.compile(r"\btry_it\(")
+CHECKED = "What the check says of it"
 SET_UP = re.compile(r"(from|import) (?!.*^(def|class) )", re.MULTILINE | re.DOTALL)
 RUNNING = re.compile(r" *\(Shift\+Enter [^)]*\)")
 # README's table of the concepts; its links to what is no page.
@@ -80,6 +82,9 @@ def lesson(path: Path) -> NotebookNode:
             cell.outputs = [alive(output) for output in cell.outputs if not is_closed_bar(output, notebook)]
             if cell is first and SET_UP.match(cell.source) and not cell.outputs:
                 cell.metadata["tags"] = ["hide-input"]  # myst-nb folds it
+            elif TRIED.search(cell.source) and cell.outputs:
+                cell.metadata["tags"] = ["hide-output"]
+                cell.metadata["mystnb"] = {f"code_prompt_{act}": CHECKED for act in ("show", "hide")}
             elif only_asks(cell.source):
                 cell.metadata["tags"] = ["remove-input"]  # the question itself stands there
         else:

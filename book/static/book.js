@@ -6,5 +6,10 @@ const wide = new ResizeObserver((entries) => {
   }
 });
 addEventListener("load", () => {
-  for (const part of document.querySelectorAll(".bd-article :is(pre, table, .course-formula)")) wide.observe(part);
+  for (const part of document.querySelectorAll(".bd-article :is(pre, table, .course-formula, p:has(> img), .output:has(> img))")) wide.observe(part);
+  // What was asked on the front page is then done in the picture beside it.
+  const front = document.querySelector(".course-front");
+  const act = () => [...front.querySelectorAll(".cx .switches button")].find((each) => each.textContent === front.dataset.then)?.click();
+  const guess = front?.querySelector(".course-waits");
+  if (guess) new MutationObserver(act).observe(guess, { attributes: true, attributeFilter: ["class"] });
 });

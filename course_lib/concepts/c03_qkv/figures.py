@@ -184,6 +184,7 @@ def mix(pieces: Sequence[str], weights: ArrayLike, values: ArrayLike) -> None:
         title=title,
         x=f"the {rows.shape[1]} numbers of a value",
         numbers=False,
+        hue=plots.VALUE,
     )
     fig.axes[0].axhline(len(names) - 0.5, color=plots.BLACK, linewidth=2)
     plots.show(fig, alt=f"A map, one row for each piece and one for the mix: {said}.")
@@ -210,7 +211,7 @@ def translation(english: Sequence[str], german: Sequence[str], before: ArrayLike
     )
     fig, axes = plots.panels(2, title=title, size=(5.0, 3.6))
     for ax, (name, weights) in zip(axes, maps.items(), strict=True):
-        plots.heatmap(weights, german, english, title=name, limits=(0.0, 1.0), ax=ax)
+        plots.heatmap(weights, german, english, title=name, limits=(0.0, 1.0), hue=plots.ATTENTION, ax=ax)
         ax.set(xlabel="English word that it looks at")
     axes[0].set_ylabel("German word that it writes")
     plots.show(fig, alt=f"Two maps, German by English words: {said}, further to the left.")
@@ -245,6 +246,7 @@ def glances(pieces: Sequence[str], weights: ArrayLike) -> None:
         x="at whom",
         limits=(0.0, 1.0),
         numbers=False,
+        hue=plots.ATTENTION,
     )
     plots.show(fig, alt=f"A map of {len(pieces)} tokens, who looks by at whom: {said}.")
 

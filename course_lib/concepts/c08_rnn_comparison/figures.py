@@ -183,6 +183,7 @@ def looked(weights: ArrayLike, said: Sequence[int]) -> None:
         y="symbols to write",
         limits=(0.0, 1.0),
         numbers=False,
+        hue=plots.ATTENTION,
     )
     ax = fig.axes[0]
     if scale := ax.images[0].colorbar:
@@ -191,7 +192,7 @@ def looked(weights: ArrayLike, said: Sequence[int]) -> None:
     ring = ""
     if 0 < len(beside) <= len(weights):  # where it looks everywhere, a ring says nothing
         row, column = beside[0]  # the topmost
-        ax.plot(column, row, "o", markersize=17, markerfacecolor="none", markeredgecolor=plots.ORANGE)
+        ax.plot(column, row, "o", markersize=17, markerfacecolor="none", markeredgecolor=plots.BLACK)
         ring = f" A ring at row {row + 1}, column {column + 1}, which has {weights[row, column]:.2f}."
     fig.set_size_inches(5.6, 4.9)
     plots.show(fig, alt=f"A matrix of weights, a row for each symbol that is written; {told}.{ring}")
