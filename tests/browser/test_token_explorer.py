@@ -523,6 +523,14 @@ def test_of_a_long_word_the_last_steps_have_letters(alone_page: Alone) -> None:
     assert set(tree(found, "last")) == {"".join(OURS.merges[OURS.merge_steps(f" {word}")[1][0]])}
 
 
+def test_bytes_that_are_no_letters_have_the_room_of_both(alone_page: Alone) -> None:
+    word = "👩‍👩‍👧‍👦"
+    explorer = alone_page.shown(TokenExplorer({"ours": OURS, "pieces": PIECES}, word), width=842)
+    assert tree(explorer, "byte") == [f"{byte:02X}" for byte in word.encode()]
+    assert all(tree(explorer, "token"))
+    expect(explorer.locator(".whole")).to_have_count(0)
+
+
 def test_why_a_word_is_one_token(alone_page: Alone) -> None:
     found = alone_page.shown(TokenExplorer({"ours": OURS}, "straw"))
     rank = OURS.merge_steps("straw")[-1][0]

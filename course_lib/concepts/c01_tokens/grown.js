@@ -12,6 +12,9 @@ function block(kind, [left, top, width, height], ...inside) {
   return h("span", { class: `block ${kind}`, style: `left:${left}px;top:${top}px;width:${width}px;height:${height}px` }, inside);
 }
 
+/** A byte that is a letter, or its two digits. */
+const byteName = (byte) => (byte > 32 && byte < 127 ? String.fromCharCode(byte) : byte === 32 ? "␣" : hex([byte]));
+
 /** What stands left of a row. */
 const beside = (top, height, words, more = []) => h("span", { class: "beside", style: `top:${top}px;height:${height}px` }, words, more);
 const roomBeside = (width) => (width > 400 ? 104 : 62);
@@ -27,7 +30,9 @@ class Merges {
     const [text, ids, way] = words[word];
     const bytes = encoded(text).filter((byte) => tokenizer.special.has(text) || tokenizer.ofByte[byte] !== undefined);
     const isLong = bytes.length > LONGEST_DRAWN;
-    Object.assign(this, { cut, text, way, bytes, isLong, high: isLong ? 0 : way.length, cells: isLong ? 0 : bytes.length });
+    const names = Array.from(bytes, byteName);
+    const cells = isLong ? 0 : names.join("").length; // two signs for a byte that is no letter
+    Object.assign(this, { cut, text, way, bytes, names, isLong, high: isLong ? 0 : way.length, cells });
     const states = [this.high ? tokenizer.start(text) : ids];
     for (const rank of way.slice(0, this.high)) states.push(tokenizer.merged(states.at(-1), rank));
     let before = null;
@@ -89,8 +94,7 @@ class Merges {
     this.row = Math.min(TALLEST, room / Math.max(drawn + (this.folded ? 1 : 0), 1));
     const place = ({ from, n }, top, high) => [left + from * cell, top, n * cell, high];
     const fitting = (words, { n }, size = 13, high = this.row) => (high > 13 && measured(words, size) < n * cell - 2 ? words : "");
-    const names = Array.from(this.bytes, (byte) => (byte > 32 && byte < 127 ? String.fromCharCode(byte) : byte === 32 ? "␣" : hex([byte])));
-    const areNamed = names.every((name) => measured(name, cell < 16 ? 12 : 13) <= cell);
+    const areNamed = this.names.every((name) => measured(name, cell < 16 ? 12 : 13) <= cell);
     const now = this.rows[step];
     // The tokens stand on what was merged so far, and rise with it.
     const crown = (this.high - Math.max(step, this.folded)) * this.row;
@@ -112,7 +116,7 @@ class Merges {
     for (let k = step; k > this.folded; k -= 1) rowAt(k, k, `${left > 80 ? "learned " : ""}${this.joined(k).learned}`);
     if (this.folded) rowAt(Math.min(step, this.folded), this.folded, `first ${left > 80 ? many(this.folded, "merge") : this.folded}`);
     const foot = TOP + (drawn + (this.folded ? 1 : 0)) * this.row;
-    names.forEach((name, from) => nodes.push(block("byte", place({ from, n: 1 }, foot, ROW), areNamed ? name : "")));
+    if (areNamed) this.names.forEach((name, from) => nodes.push(block("byte", place({ from, n: 1 }, foot, ROW), name)));
     nodes.push(beside(foot, ROW, many(this.bytes.length, "byte")));
     const below = letters.map(([letter, n]) => fitting(visible(letter).trim() || "␣", { n }, 13, ROW));
     if (hasLetters ? !below.every(Boolean) : !areNamed) nodes.push(block("whole", [left, foot, width - left, ROW], this.text));
@@ -189,7 +193,7 @@ class Matches {
     const row = Math.min(TALLEST, (room - tried * line) / (drawn + shorter.length));
     const numbered = (id) => (left > 80 ? `number ${id}` : String(id));
     const areNamed = this.letters.every((letter) => measured(letter, cell < 16 ? 12 : 13) <= cell);
-    const nodes = this.letters.map((letter, i) => block("byte", [left + i * cell, 0, cell, ROW], areNamed ? letter : ""));
+    const nodes = areNamed ? this.letters.map((letter, i) => block("byte", [left + i * cell, 0, cell, ROW], letter)) : [];
     nodes.push(beside(0, ROW, many(this.letters.length, "letter")));
     if (!areNamed) nodes.push(block("whole", [left, 0, width - left, ROW], this.text));
     let top = ROW + 4;

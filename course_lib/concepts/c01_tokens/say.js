@@ -51,7 +51,7 @@ function stepSaid({ cuts, grown: all, steps, side }) {
 
 /** The same when the word has become its tokens: what each tokenizer makes of it. */
 function cutSaid({ text, cuts, tokens, isWide }) {
-  const [most, few, long] = isWide ? [5, 4, 24] : [3, 0, 12];
+  const [most, few, long] = isWide ? [5, 3, 20] : [3, 0, 12];
   const words = cuts.map((cut, side) => tokens[side] && cut.words[tokens[side].word]);
   const [own] = words.find(Boolean) ?? [text];
   const all = cuts.map((cut, side) => {
