@@ -736,6 +736,10 @@ def test_a_text_that_needs_two_lines_is_written_smaller(page: Page, file: str, w
     page.set_viewport_size({"width": width, "height": 700})
     lines = "new Set([...document.querySelectorAll('.mx .text > *')].map(each => each.offsetTop)).size"
     page.wait_for_function(f"({lines} > 1) === Boolean(document.querySelector('.mx .text.small'))")
+    expect(scope.locator(".word")).to_have_count(7)
+    broken = """[...document.querySelectorAll(".mx .word")].filter((word) =>
+        new Set([...word.children].map((token) => token.offsetTop)).size > 1).length"""
+    assert page.evaluate(broken) == 0, "a word goes on in the next line"
     if width < 500:
         expect(text).to_have_class(re.compile("small"))
         expect(scope.locator(".map")).to_be_visible()

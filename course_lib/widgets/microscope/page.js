@@ -607,7 +607,10 @@ class Microscope extends Instrument {
       return token;
     });
     this.ghost = h("button", { class: "ghost", onclick: () => this.isOff(this.current()) || this.take(0, c.n - 1) }, h("i"), h("small"));
-    this.words.replaceChildren(...this.tokens, this.ghost);
+    // A line breaks between words; within one that is longer than the line.
+    const words = [];
+    this.tokens.forEach((token, i) => (i && !D.tokens[i].startsWith(" ") ? words.at(-1).push(token) : words.push([token])));
+    this.words.replaceChildren(...words.map((tokens) => h("span", { class: "word" }, tokens)), this.ghost);
     if (isInside) this.tokens[Math.min(this.state.token, c.n - 1)].focus();
   }
 
